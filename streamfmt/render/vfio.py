@@ -59,11 +59,9 @@ def _proposal() -> Iterator[str]:
     yield ""
     yield from _registers(schema.CONTROL)
     yield from _states(schema.PROPOSAL_STATES)
-    yield "Each may follow each; these are the ways of a migration:"
+    yield "Each may follow each."
     yield ""
-    yield f"- where it is saved: {', '.join(schema.PROPOSAL_SAVES)}; RUNNING again if it fails"
-    yield f"- where it is loaded: {', '.join(schema.PROPOSAL_LOADS)}"
-    yield ""
+    yield from _ways(schema.PROPOSAL_SAVES, schema.PROPOSAL_LOADS)
     yield "What its stream has, each after an octet; 8 beside it says that another follows in the section:"
     yield ""
     yield from _table(("Flag", "Item", "What follows"), ((f"{flag:02x}", *row) for flag, row in schema.FLAGS.items()))
@@ -79,6 +77,7 @@ def _v1() -> Iterator[str]:
     yield from _drawn("v1", "", schema.V1_SOURCE, sorted(arcs, key=lambda arc: arc[0] != "RUNNING"), "RUNNING")
     yield "ERROR is where a device is that could not take its state; it is left by a reset alone."
     yield ""
+    yield from _ways(schema.V1_SAVES, schema.V1_LOADS)
 
 
 def _v2() -> Iterator[str]:
@@ -100,6 +99,15 @@ def _v2() -> Iterator[str]:
     yield ""
     names = [name for name in schema.V2_STATES if name != "ERROR"]
     yield from _table(("from, to", *names), ((before, *(_next(before, after) for after in names)) for before in names))
+
+
+def _ways(saves: Sequence[str], loads: Sequence[str]) -> Iterator[str]:
+    """The states of a migration at both ends, in turn."""
+    yield "In a migration:"
+    yield ""
+    yield f"- where it is saved: {', '.join(saves)}; RUNNING again if it fails"
+    yield f"- where it is loaded: {', '.join(loads)}"
+    yield ""
 
 
 def _next(before: str, after: str) -> str:

@@ -116,7 +116,8 @@ V1_ARCS = {
     "ERROR": (),
 }
 V1_SAVES = ("RUNNING", "PRE-COPY", "STOP-AND-COPY", "STOPPED")
-V1_LOADS = ("RUNNING", "RESUMING", "RUNNING")
+# What came is looked at before the guest is taken over, which v1 has no way to ask for but to run, and then stop.
+V1_LOADS = ("RUNNING", "RESUMING", "RUNNING", "STOPPED", "RUNNING")
 
 # -- v2 ----------------------------------------------------------------------------------------------------------------
 
@@ -178,6 +179,9 @@ V2_ARCS: Mapping[tuple[str, str], str] = {
 V2_SAVING = ("STOP_COPY", "PRE_COPY", "PRE_COPY_P2P")
 # Ways that there are not, whatever the arcs say: a session that has ended its pre-copy does not go back to it.
 V2_REFUSED = (("STOP_COPY", "PRE_COPY"), ("STOP_COPY", "PRE_COPY_P2P"))
+# With all features; what a device lacks is left out.
+V2_SAVES = ("RUNNING", "PRE_COPY", "PRE_COPY_P2P", "STOP_COPY", "STOP")
+V2_LOADS = ("RUNNING", "RESUMING", "STOP", "RUNNING_P2P", "RUNNING")
 # All that a device can do.
 V2_ALL = CAN_STOP_COPY | CAN_P2P | CAN_PRE_COPY
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -24,7 +28,7 @@ from ..engine.vfio.loading import Loader, ProposalLoader, RegionLoader, StatesLo
 from ..engine.vfio.packets import QUEUED_MOST, PacketLoader, packets
 from ..engine.vfio.saving import ProposalSaver, RegionSaver, Saver, StatesSaver
 from ..engine.vfio.working import Working
-from ..errors import CancelledError, DeviceError, GuestError, PeerError
+from ..errors import CancelledError, DeviceError, GuestError, InDoubtError, LinkError, MigrationError, PeerError
 from ..schema import vfio as schema
 from .support.qemu_moves import PATIENCE, Guest, Recorded, Side, pair, received, sent
 
@@ -211,6 +215,42 @@ def test_a_section_that_means_nothing(kind: str, data: bytes, clause: str) -> No
     assert error.value.clause == clause
 
 
+WAYS = {
+    "proposal": (proposal.Driver, "_set_state", schema.PROPOSAL_SAVES, schema.PROPOSAL_LOADS),
+    "v1": (region.Driver, "_set_state", schema.V1_SAVES, schema.V1_LOADS),
+    "v2": (states.Driver, "set_state", schema.V2_SAVES, schema.V2_LOADS),
+}
+
+
+@pytest.mark.parametrize("kind", WAYS)
+def test_states_of_a_migration_are_those_of_the_table(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ends ask for the states that the document names, in that order."""
+    driver, method, saves, loads = WAYS[kind]
+    asked: dict[Device, list[str]] = {}
+    does = getattr(driver, method)
+    names: dict[object, str] = {value: name for name, (value, _) in schema.PROPOSAL_STATES.items()}
+    if kind == "v1":
+        names = {value: name for name, (value, _) in schema.V1_STATES.items()}
+
+    def seen(self: Any, state: Any) -> Any:
+        asked.setdefault(self.device, ["RUNNING"]).append(names.get(state, state))
+        return does(self, state)
+
+    monkeypatch.setattr(driver, method, seen)
+    if kind == "proposal":
+        monkeypatch.setitem(proposal._WRITTEN, "device_state", seen)
+    guest = Guest(PAGES)
+    guest.running = True
+    device, other = Device(SIZE, guest.memory), Device(SIZE)
+    saver, loader = KINDS[kind][0](device), KINDS[kind][1](other)
+    with pair() as (mine, there):
+        side = Side(lambda: received(Guest, there, Taking(patience=PATIENCE, live=(loader,))))
+        sent(guest, mine, replace(TERMS, live=(saver,), orders=Orders()))
+        assert isinstance(side.done(), migrate_qemu.Received)
+
+    assert asked == {device: list(saves), other: list(loads)}
+
+
 # -- packets of multifd -----------------------------------------------------------------------------------------------
 
 
@@ -281,3 +321,88 @@ def _take(taking: PacketLoader, sent: list[bytes]) -> None:
     for packet in sent:
         taking.put(packet)
     taking.end()
+
+
+# -- links that end ---------------------------------------------------------------------------------------------------
+
+
+def _recorded(kind: str) -> tuple[Device, bytes]:
+    """A device that was moved with its guest, and all that was sent for that, as into a file."""
+    guest, recorded = Guest(PAGES, {0: b"\1" * 4096}), Recorded()
+    guest.running = True
+    device = Device(SIZE, guest.memory)
+    device.work(50)
+    saver, loader = KINDS[kind][0](device), KINDS[kind][1](Device(SIZE))
+    terms = replace(TERMS, live=(Working(saver, device, 9),), watcher=recorded, return_path=False, orders=Orders())
+    with pair() as (mine, there):
+        side = Side(lambda: received(Guest, there, Taking(patience=PATIENCE, live=(loader,))))
+        sent(guest, mine, terms)
+        assert isinstance(side.done(), migrate_qemu.Received)
+    return device, bytes(recorded.data)
+
+
+@EACH
+@given(st.floats(0, 1))
+@settings(max_examples=6)
+def test_whatever_byte_the_link_ends_at(kind: str, part: float) -> None:
+    """The receiver's device runs if all of it came, with the same state, and never otherwise."""
+    device, stream = _recorded(kind)
+    size = int(len(stream) * part)
+    other = Device(SIZE)
+    loader = KINDS[kind][1](other)
+    with pair() as (mine, there):
+        side = Side(lambda: received(Guest, there, Taking(patience=PATIENCE, live=(loader,))))
+        link = socket.socket(fileno=os.dup(mine.fileno()))
+        link.setblocking(True)
+        with link:
+            with suppress(OSError):
+                link.sendall(stream[:size])
+            mine.close()
+        found = side.done()
+
+    if isinstance(found, migrate_qemu.Received):
+        device.guest = None
+        assert _alike(device, other)
+    else:
+        assert isinstance(found, MigrationError)
+        # It has not been stopped yet, if nothing of its section came; the guest does not run in any case.
+        assert not other.running or other.steps == 0
+
+
+@EACH
+@given(st.integers(0, 60_000), st.booleans())
+@settings(max_examples=8)
+def test_whatever_byte_the_receiver_goes_at(kind: str, size: int, asked: bool) -> None:
+    """The sender's device runs on with its guest, with what it had, unless the receiver could have both."""
+    guest = Guest(PAGES, {0: b"\1" * 4096})
+    guest.running = True
+    device = Device(SIZE, guest.memory)
+    device.work(50)
+    before = device.digest()
+    saver = KINDS[kind][0](device)
+    with pair() as (mine, there):
+
+        def work() -> None:
+            taken, link = 0, socket.socket(fileno=os.dup(there.fileno()))
+            link.settimeout(0.05)  # more does not come, of a sender that waits for an answer
+            with link, suppress(TimeoutError):
+                while taken < size and (data := link.recv(min(4096, size - taken))):
+                    taken += len(data)
+            there.close()
+
+        side = Side(work)
+        failed: MigrationError | None = None
+        try:
+            sent(guest, mine, replace(TERMS, live=(saver,), return_path=asked, orders=Orders()))
+        except MigrationError as error:
+            failed = error
+        mine.close()
+        side.done()
+
+    assert device.digest() == before
+    # Who is asked for answers has to give some before anything is given up.
+    assert not asked or isinstance(failed, LinkError)
+    if failed is None or isinstance(failed, InDoubtError):
+        assert (guest.running, device.running) == (False, False)
+    else:
+        assert (guest.running, device.running) == (True, True)
