@@ -27,6 +27,7 @@ def examples() -> Iterator[tuple[str, bytes]]:
 def _streams() -> Iterator[tuple[str, Iterator[Any]]]:
     from ...schema import qemu_addresses, qemu_multifd
     from ...writer import qemu as parts
+    from ...writer import vfio
 
     yield "record", iter(parts.device_record(_devices()))
     yield "record-footers", iter(parts.device_record(_devices(), footers=True))
@@ -49,7 +50,8 @@ def _streams() -> Iterator[tuple[str, Iterator[Any]]]:
         yield "memory-one", _large(machine, qemu_addresses.RAM)
     for method in qemu_multifd.METHODS:
         yield f"channel-{method}", _channel(method)
-    yield "channel-state", iter((parts.channel(1), parts.device_packet("0000:00:04.0/vfio", b"state", 1)))
+    state = vfio.packet(0, b"state")
+    yield "channel-state", iter((parts.channel(1), parts.device_packet("0000:00:04.0/vfio", state, 1)))
 
 
 def _devices() -> list[Any]:
