@@ -19,13 +19,14 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from . import engine_run
+from .colo_rows import COLO
 from .engine_rows import MOVES, MoveRow
 from .process import BenchError
 from .remus_rows import REMUS
 from .rows import MIB, ROWS, Row
 from .run import FULL, HEADING, MEMORY, QUICK, TOO_SMALL, UNITS, Result, Samples, as_dict, human, line, measure, say
 
-ALL: tuple[Row | MoveRow, ...] = (*ROWS, *MOVES, *REMUS)
+ALL: tuple[Row | MoveRow, ...] = (*ROWS, *MOVES, *REMUS, *COLO)
 
 
 def size_of(text: str) -> int:

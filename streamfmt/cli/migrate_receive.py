@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NoReturn
 
 from ..engine import control, entries, judging
 from ..engine.checkpointing.standby import RemusStandby
+from ..engine.colo.secondary import Secondary
 from ..engine.guest.makes import Ready, empty
 from ..engine.interface import Guest
 from ..engine.orders import Orders
@@ -27,7 +28,7 @@ from ..engine.transport.ends import listen
 from ..engine.vfio.user_client import RemoteDevice
 from ..engine.waiting import Waiter
 from ..errors import CancelledError, MigrationError
-from . import inputs, migrate_attached, migrate_qemu, migrate_remus
+from . import inputs, migrate_attached, migrate_colo, migrate_qemu, migrate_remus
 from . import migrate_guest as options
 from . import migrate_links as links
 from .migrate_send import add_common, checked
@@ -39,6 +40,7 @@ EXAMPLES = """examples:
   streamfmt migrate receive file:guest.sav --run 0 --check
   streamfmt migrate receive --qemu unix:/tmp/here --store guest.qevm
   streamfmt migrate receive --remus tcp::4444 --witness /net/guest
+  streamfmt migrate receive --colo unix:/tmp/here --packets unix:/tmp/packets
   streamfmt migrate receive --qemu tcp::4444 --run 10
   xl migrate -s "" guest "streamfmt migrate receive fd:0,1 --run 60"
 
@@ -62,10 +64,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     links.add_by_descriptor(parser)
     migrate_qemu.add_receiving(parser)
     migrate_remus.add_receiving(parser)
+    migrate_colo.add_receiving(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    if words := migrate_qemu.wrong(args) or links.wrong(args) or migrate_remus.wrong(args):
+    if words := migrate_qemu.wrong(args) or links.wrong(args) or migrate_remus.wrong(args) or migrate_colo.wrong(args):
         inputs.say(f"streamfmt migrate receive: error: {words}")
         return 2
     shown = Shown("destination", args.json)
@@ -81,6 +84,14 @@ def run(args: argparse.Namespace) -> int:
             return 3
 
 
+# Seconds between two looks at what a guest puts out.
+_LOOK = 0.02
+
+
+def _nothing() -> None:
+    """There is nothing to look for."""
+
+
 def _cancel() -> NoReturn:
     raise CancelledError("cancelled as asked")
 
@@ -92,6 +103,7 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     if args.record:
         recorder = Recorder(args.record)
         opened.callback(recorder.close)
+    packets = migrate_colo.listening(args, waiter, shown, opened)
     listener = listen(args.uri, waiter, waiter.clock() + args.time_out, links.tls(args), links.refusing(shown))
     opened.callback(listener.close)
     ready = None if args.qemu else readied(args, opened)
@@ -111,8 +123,10 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     taking = Taking(not args.paused, args.emulator, inspect)
     make = options.maker(args.guest, memory, ready)
     asked = Asked(waiter, options.patience(args), shown, All(recorder, shown.coming))
-    side: Receiving | RemusStandby
-    if args.remus:
+    side: Receiving | RemusStandby | Secondary
+    if args.colo:
+        side = migrate_colo.secondary(args, end, make, asked, opened, packets)
+    elif args.remus:
         side = RemusStandby(end, make, taking, asked, migrate_remus.witness(args), migrate_remus.disk(args, opened))
     else:
         side = Receiving(end, make, taking, asked)
@@ -123,14 +137,16 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     if args.control:
         served = control.Control(args.control, waiter, Orders(), figures, _cancel)
         opened.callback(served.close)
-    if isinstance(side, RemusStandby):
+    if isinstance(side, Secondary):
+        guest = migrate_colo.stand_by(side, shown)
+    elif isinstance(side, RemusStandby):
         guest = migrate_remus.stand_by(side, shown)
     else:
         guest = side.restore() if options.is_file(args.uri) else side.receive()
     opened.callback(guest.close)
     end.close()
     shown.close()
-    return _runs(args, shown, guest)
+    return _runs(args, shown, guest, side.devices.release if isinstance(side, Secondary) else _nothing)
 
 
 def readied(args: argparse.Namespace, opened: ExitStack) -> Ready:
@@ -143,12 +159,13 @@ def readied(args: argparse.Namespace, opened: ExitStack) -> Ready:
     return ready
 
 
-def _runs(args: argparse.Namespace, shown: Shown, guest: Guest) -> int:
-    """Have it run for as long as was asked for; returns the exit status."""
-    if args.run is None:
-        while True:
-            time.sleep(1)
-    time.sleep(args.run)
+def _runs(args: argparse.Namespace, shown: Shown, guest: Guest, look: Callable[[], None]) -> int:
+    """Have it run for as long as was asked for, with a look at it now and then; returns the exit status."""
+    until = None if args.run is None else time.monotonic() + args.run
+    while until is None or (left := until - time.monotonic()) > 0:
+        look()
+        time.sleep(_LOOK if until is None else min(_LOOK, left))
+    look()
     guest.pause()
     broken = guest.broken()
     gap = guest.gap() if isinstance(guest, Feeling) else None
@@ -176,4 +193,4 @@ def _from_qemu(
             print(f"{shown.side}: {args.store} has the stream, {found.size:,} bytes", flush=True)
         return 0
     opened.callback(found.guest.close)
-    return _runs(args, shown, found.guest)
+    return _runs(args, shown, found.guest, _nothing)

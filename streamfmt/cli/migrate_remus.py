@@ -17,8 +17,10 @@ from ..engine.checkpointing.primary import Remus, RemusPrimary
 from ..engine.checkpointing.standby import RemusStandby
 from ..engine.checkpointing.witness import File, Nobody, Witness
 from ..engine.interface import End, Guest
+from ..engine.machine import Machine
 from ..engine.sending import Way
 from ..engine.side import Asked
+from ..engine.statistics import Statistics
 from ..engine.waiting import Waiter
 from ..errors import GuestError, MigrationError, TakenOverError
 from . import migrate_guest as options
@@ -34,6 +36,17 @@ class Talking(Protocol):
 
     def console(self) -> bytes:
         """What it wrote there since this was last asked."""
+
+
+class Protecting(Protocol):
+    """A primary, of either way to protect a guest."""
+
+    epochs: Epochs
+    machine: Machine
+
+    @property
+    def statistics(self) -> Statistics:
+        """The figures of the first copy of memory."""
 
 
 def add_sending(parser: argparse.ArgumentParser) -> None:
@@ -80,6 +93,8 @@ def _add_witness(parser: argparse.ArgumentParser) -> None:
 
 def wrong(args: argparse.Namespace) -> str:
     """What of these options cannot be together, in words; empty if all is well."""
+    if args.colo:
+        return ""
     asked = args.remus is not None and args.remus is not False
     needs = ("witness", "checkpoints", "unacknowledged", "output", "figure", "disk")
     without = [f"--{name}" for name in needs if getattr(args, name, None)]
@@ -200,16 +215,16 @@ def _protected(side: RemusPrimary, args: argparse.Namespace, shown: Shown) -> in
     try:
         side.protect()
     except TakenOverError as error:
-        _said(side.epochs, args, shown)
+        said(side.epochs, args, shown)
         if args.checkpoints == side.epochs.count:
             return 0
         return shown.fail(error)
     except MigrationError as error:
-        _said(side.epochs, args, shown)
+        said(side.epochs, args, shown)
         return shown.fail(error)
 
 
-def _said(epochs: Epochs, args: argparse.Namespace, shown: Shown) -> None:
+def said(epochs: Epochs, args: argparse.Namespace, shown: Shown) -> None:
     """Print and draw the figures."""
     if args.figure:
         from ..engine.checkpointing.figure import drawn
@@ -234,6 +249,6 @@ def summary(epochs: Epochs) -> list[str]:
     ]
 
 
-def figures(side: RemusPrimary) -> dict[str, Any]:
+def figures(side: Protecting) -> dict[str, Any]:
     """What the control socket says."""
     return {**control.figures(side.statistics), **side.epochs.figures(), "state": side.machine.state}

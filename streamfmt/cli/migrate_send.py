@@ -21,7 +21,7 @@ from ..engine.transport.ends import connect
 from ..engine.transport.moving import part
 from ..engine.waiting import Waiter
 from ..errors import InDoubtError, MigrationError, StreamError
-from . import inputs, migrate_emulator, migrate_qemu, migrate_remus
+from . import inputs, migrate_colo, migrate_emulator, migrate_qemu, migrate_remus
 from . import migrate_guest as options
 from . import migrate_links as links
 from .migrate_shown import Recorder, Shown, summary
@@ -36,6 +36,7 @@ EXAMPLES = """examples:
     --tls-key here.key --tls-authority authority.pem
   streamfmt migrate send unix:/tmp/here --control /tmp/control --record stream
   streamfmt migrate send --remus 25ms unix:/tmp/here --guest kvm
+  streamfmt migrate send --colo unix:/tmp/here --packets unix:/tmp/packets
   streamfmt migrate send --qemu unix:/tmp/qemu --memory 64MiB
   streamfmt migrate send --qemu unix:/tmp/qemu --play guest.qevm
 
@@ -56,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     links.add_by_descriptor(parser)
     migrate_qemu.add_sending(parser)
     migrate_remus.add_sending(parser)
+    migrate_colo.add_sending(parser)
 
 
 def add_after(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +78,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if words := migrate_qemu.wrong(args) or links.wrong(args) or migrate_remus.wrong(args):
+    if words := migrate_qemu.wrong(args) or links.wrong(args) or migrate_remus.wrong(args) or migrate_colo.wrong(args):
         inputs.say(f"streamfmt migrate send: error: {words}")
         return 2
     shown = Shown("source", args.json)
@@ -114,6 +116,8 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     way = Way(settings, orders, not args.non_live, config, handed=handed)
     if args.remus is not None:
         return migrate_remus.run(args, shown, opened, waiter, guest, end, way, recorder)
+    if args.colo:
+        return migrate_colo.send(args, shown, opened, waiter, guest, end, way, recorder)
     side: Sending | qemu_sending.Sending
     if args.qemu:
         orders.stop = args.non_live

@@ -40,8 +40,8 @@ PRIMARY = Automaton(
         "idle": "nothing has begun",
         "greeting": "waits for the secondary to be there",
         "copying": "all memory goes; the guest stands at the end of that",
-        "capturing": "the checkpoint is copied: what either side has written, and the state",
-        "closing": "it goes, up to CHECKPOINT_END; waits for SVM_READY: the secondary has taken it up",
+        "capturing": "what either side has written goes; the state is copied",
+        "closing": "the rest goes, up to CHECKPOINT_END; waits for SVM_READY: the secondary has taken it up",
         "resuming": "its own guest runs again; waits for SVM_RESUMED",
         "running": "both guests run; waits for a reason for another checkpoint",
         "suspending": "NEW has gone and its own guest stands; waits for SVM_SUSPENDED",
@@ -69,8 +69,8 @@ PRIMARY = Automaton(
     {
         "await_greeting": "wait for the greeting",
         "send_memory": "send all headers and all memory; the guest stands at the end; devices: postsuspend",
-        "capture": "copy the frames and the state of the guest, which stands",
-        "send_checkpoint": "send that, CHECKPOINT, the device model's state, CHECKPOINT_END; wait for SVM_READY",
+        "capture": "send the frames; copy the state of the guest, which stands",
+        "send_checkpoint": "send the state, CHECKPOINT, the device model's state, CHECKPOINT_END; wait for SVM_READY",
         "resume": "devices: preresume; let the guest run; wait for SVM_RESUMED",
         "watch": "devices: commit; let go what is compared equal, until it differs or the time has passed",
         "announce": "send NEW; suspend the guest; devices: postsuspend; wait for SVM_SUSPENDED",
@@ -240,6 +240,19 @@ SEQUENCE = (
     Message("all", "secondary", "libxl", "CHECKPOINT_END", after="take all up; log writes, set up devices (0)"),
     Message("all", "primary", "libxl", "CHECKPOINT_STATE SVM_READY", after="preresume, run guest, let outputs go"),
     Message("all", "primary", "libxl", "CHECKPOINT_STATE SVM_RESUMED", "preresume (n), run guest", "commit, compare"),
+)
+
+# The clauses that a secondary's answers can keep, those that its lists can, and those that a primary's stream can.
+OF_SECONDARY = ("LIBXL-BACK-TYPES", "LIBXL-CKPTSTATE-LEN", "LIBXL-CKPTSTATE-ID", "LIBXL-CKPTSTATE-CTX", "COLO-NEW-FWD")
+OF_LISTS = ("COLO-DIRTY-POS", "COLO-DIRTY-LEN", "COLO-DIRTY-HDR")
+OF_PRIMARY = (
+    "COLO-HVM",
+    "COLO-NEW-FWD",
+    "LIBXL-CKPTSTATE-ID",
+    "LIBXL-CKPTSTATE-LEN",
+    "LIBXL-EMU-CTX",
+    "CKPT-CKPT-REC",
+    "CKPT-STATIC-ONCE",
 )
 
 # Outcomes of a decision.

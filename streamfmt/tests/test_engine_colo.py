@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 from .. import verify
+from ..engine.checkpointing.verdicts import KEPT
 from ..engine.colo.party import Colo
 from ..engine.framing_xen import PAGE
 from ..engine.guest.model import Model
@@ -34,6 +35,8 @@ def test_the_stream_conforms() -> None:
     result = verify(io.BytesIO(bytes(pair.stream.data)), mode="colo")
 
     assert result.verdict == "conforms", result.findings
+    for side in (pair.primary, pair.secondary):
+        assert {*side.verdicts.values()} == {KEPT}
     pair.close()
 
 

@@ -139,6 +139,18 @@ def test_an_old_packet_is_not_compared_with_a_new_one() -> None:
     assert sides.seen == [packet(b"a"), packet(b"b"), packet(b"b")]
 
 
+def test_what_came_between_both_stops_is_forgotten() -> None:
+    """A secondary that was ahead, and is suspended after the primary: the next epoch begins with nothing."""
+    sides = Sides()
+    sides.compared.postsuspend()
+    sides.theirs(packet(b"late"), b"")
+    sides.compared.commit()
+    sides.ours(packet(b"a"))
+
+    assert sides.theirs(packet(b"a")) == ""
+    assert sides.seen == [packet(b"a")]
+
+
 def test_nothing_is_held_when_there_is_no_secondary() -> None:
     """And nothing leaves when the guest is the other side's."""
     sides = Sides()
@@ -174,6 +186,8 @@ def test_nothing_uncommitted_is_seen(steps: list[tuple[str, int, bytes]], protoc
     for what, port, data in steps:
         if what == "checkpoint":
             sides.compared.postsuspend()
+            # The secondary was ahead, and is suspended later than the primary.
+            sides.compared.theirs(packet(b"late", 1, protocol))
             sides.compared.theirs(b"")
             sides.compared.commit()
             since = {key: len(rows) for key, rows in put.items()}

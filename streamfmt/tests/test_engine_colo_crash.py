@@ -92,6 +92,34 @@ def test_wherever_the_back_channel_ends(at: int) -> None:
     guest.close()
 
 
+@settings(max_examples=1000 if _THOROUGH else 20, deadline=None)
+@given(data=st.data(), noise=st.binary(max_size=40), at=st.integers(0, 1 << 20))
+def test_whatever_comes(recorded: Recorded, data: st.DataObject, noise: bytes, at: int) -> None:
+    """Bytes that are changed in the stream, or on the back channel: each side ends once, and with an error of ours."""
+    stream = recorded.stream
+    edges = [place for rows in recorded.places.values() for place in rows]
+    place = data.draw(st.sampled_from(edges) | st.just(at % len(stream)))
+    played = secondary(stream[:place] + noise + stream[place + len(noise) :], after="end")
+    assert played.completions == [played.error]
+    assert played.side.machine.state in ("survived", "destroyed")
+    assert (played.error is None) == (played.side.machine.state == "survived")
+    assert played.error is None or isinstance(played.error, MigrationError)
+    if played.error is None:
+        assert played.side.guest is not None
+        played.side.guest.close()
+
+    said = FIRST + SUSPENDED + _list(3, 5)
+    place = at % len(said)
+    said = said[:place] + noise + said[place + len(noise) :]
+    played = primary(said[: len(FIRST)], said[len(FIRST) :], end="later")
+    assert isinstance(played.error, MigrationError)
+    assert played.completions == [played.error]
+    assert played.side.machine.state == "kept"
+    assert isinstance(played.side.guest, Model)
+    assert played.side.guest.running
+    played.side.guest.close()
+
+
 class Counting:
     """What a guest puts out: a packet with the number of its writes, whenever it is asked."""
 

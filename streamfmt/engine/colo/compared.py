@@ -29,6 +29,7 @@ _LENGTH = Struct(">I")
 _FRAME_MAX, _SOME = 1 << 16, 1 << 16
 
 Flow = tuple[bytes, bool]
+Classify = Callable[[bytes], tuple[Flow, bytes]]
 
 
 def flow(packet: bytes) -> tuple[Flow, bytes]:
@@ -44,6 +45,11 @@ def flow(packet: bytes) -> tuple[Flow, bytes]:
     if ip[_PROTOCOL] == _UDP and len(body) >= 8:
         return (key + body[:_PORTS], False), body[8:]
     return (key, False), body
+
+
+def console(data: bytes) -> tuple[Flow, bytes]:
+    """What a guest writes to a console is one stream."""
+    return (b"", True), data
 
 
 @dataclass(slots=True)
@@ -67,6 +73,7 @@ class Compared:
     :param give: takes a packet that may be seen.
     :param limit: for how many seconds one waits for its like.
     :param room: how many bytes may wait.
+    :param classify: says of a packet what it is compared with.
     """
 
     def __init__(
@@ -76,9 +83,11 @@ class Compared:
         clock: Callable[[], float],
         limit: float = LIMIT,
         room: int = MOST,
+        classify: Classify = flow,
     ) -> None:
         self.held = self.most = 0
         self._take, self._give, self._clock, self._limit, self._room = take, give, clock, limit, room
+        self._flow = classify
         self._queues: dict[Flow, _Queue] = {}
         self._closed: list[bytes] = []
         self._differs = ""
@@ -110,7 +119,7 @@ class Compared:
         elif self._their_epoch > self._epoch:
             self._ahead.append(packet)
         elif self._their_epoch == self._epoch:
-            key, data = flow(packet)
+            key, data = self._flow(packet)
             self._queues.setdefault(key, _Queue()).right.append(data)
             self._unmatched += len(data)
             self._match(key)
@@ -122,7 +131,6 @@ class Compared:
         self._pull()
         self._closed += [packet for row in self._queues.values() for packet, _, _ in row.packets]
         self._queues.clear()
-        self._unmatched = 0
 
     def preresume(self) -> None:
         """There is nothing to do."""
@@ -132,6 +140,9 @@ class Compared:
         closed, self._closed = self._closed, []
         self._epoch += 1
         self._differs = ""
+        # What the secondary put out before it was suspended may have come after the guest here was.
+        self._queues.clear()
+        self._unmatched = 0
         for packet in closed:
             self._let_go(packet)
         ahead, self._ahead = self._ahead, []
@@ -155,7 +166,7 @@ class Compared:
     def _pull(self) -> None:
         now = self._clock()
         for packet in self._take():
-            key, data = flow(packet)
+            key, data = self._flow(packet)
             row = self._queues.setdefault(key, _Queue())
             row.put += len(data) if key[1] else 1
             row.packets.append((packet, row.put, now))

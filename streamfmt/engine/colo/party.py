@@ -129,7 +129,7 @@ class Party(Side):
         try:
             return OURS if self.colo.witness.claim(self._role) else THEIRS
         except MigrationError as error:
-            self.event("witness", error=f"{type(error).__name__}: {error}")
+            self.event("claiming", error=f"{type(error).__name__}: {error}")
             return THEIRS
 
     def _end_own(self) -> str:
@@ -138,7 +138,7 @@ class Party(Side):
                 step()
             except Exception as error:
                 self.machine.fail(error)
-        self.event("destroyed", error=f"{type(self.machine.error).__name__}: {self.machine.error}")
+        self.event("ended", error=f"{type(self.machine.error).__name__}: {self.machine.error}")
         return "torn down"
 
     def _report(self) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from ...errors import CancelledError, GuestError, LinkError, PeerError, TakenOverError
 from ...schema.colo import PRIMARY, THEIRS
+from ...writer.part import record
 from .. import configuration as configurations
 from .. import frames as sets
 from .. import handshake
@@ -13,16 +15,43 @@ from ..checkpointing.epochs import Epoch, Epochs
 from ..checkpointing.saving import CheckpointSaver
 from ..checkpointing.witness import PRIMARY as ROLE
 from ..checkpointing.witness import Nobody
+from ..flow import Output
 from ..interface import End, Guest
 from ..precopy import Precopy
 from ..saver import Pages, container
 from ..sending import Way
 from ..side import Asked
+from ..statistics import Statistics
 from . import messages
 from .party import Colo, Party
+from .verdicts import of_secondary
+
+_CHECKPOINT = record("libxc.CHECKPOINT")
 
 
-class _Bare(CheckpointSaver):
+class _Saver(CheckpointSaver):
+    """Sends pages while the guest stands, so that the secondary reads them meanwhile: it goes on no sooner anyway."""
+
+    def __init__(self, guest: Guest, output: Output, pages: Pages, passes: Callable[[], object], **more: Any) -> None:
+        super().__init__(guest, output, pages, passes, **more)
+        self._written = sets.NONE
+
+    def stand(self) -> None:
+        """The guest stands: what it has written is known from now on."""
+        self._written |= self._pages.dirty.clean()
+
+    def capture(self, also: int = sets.NONE, carried: bytes = b"") -> int:
+        which = self._written | also | self._pages.deferred()
+        self._written = sets.NONE
+        if which:
+            self._pages.send(which, True)
+        self._blob, self._carried = self.guest.emulator(), carried
+        state = [bytes(buffer) for part in self.guest.state() for buffer in part.buffers("<")]
+        self._held = [*state, *map(bytes, _CHECKPOINT.buffers("<"))]
+        return which.bit_count()
+
+
+class _Bare(_Saver):
     """Writes an image alone, without libxl's records around it."""
 
     def _write_header(self) -> str:
@@ -66,12 +95,22 @@ class Primary(Party):
         self.output.watcher = asked.watcher
         pages = Pages(guest, self.output, self.waiter, self._went)
         self._precopy = Precopy(pages, way.settings, way.orders)
-        saver = _Bare if colo.bare else CheckpointSaver
+        saver = _Bare if colo.bare else _Saver
         self._saver = saver(guest, self.output, pages, self._precopy.run, xen=way.xen)
         self.lists = messages.Lists(self.input, guest.pages)
         self._stopped = self._stood = 0.0
-        self._frames = self._sent = self._held = 0
+        self._frames = self._before = self._sent = self._held = 0
         self._offered = False
+
+    @property
+    def statistics(self) -> Statistics:
+        """The figures of the first copy of memory."""
+        return self._precopy.statistics
+
+    @property
+    def verdicts(self) -> dict[str, str]:
+        """What the secondary has kept or broken, clause by clause."""
+        return of_secondary(self.epochs.count, self.machine.error, bool(self.lists.shifted))
 
     def protect(self) -> None:
         """Do so until something ends it, which is raised; the guest goes on here then.
@@ -111,13 +150,15 @@ class Primary(Party):
         return "copied"
 
     def _capture(self) -> str:
+        self._before = self.output.sent
         self._frames = self._saver.capture(self.theirs)
         self._held = self.devices.held
         return "captured"
 
     def _send_checkpoint(self) -> str:
         self._offered = True
-        self._sent = self._saver.complete()
+        self._saver.complete()
+        self._sent = self.output.sent - self._before
         return self.hear(messages.READY, self.patience.ready)
 
     def _resume(self) -> str:
@@ -147,6 +188,7 @@ class Primary(Party):
         self._stopped = self.waiter.clock()
         self.guest.pause()
         self.device(self.devices.postsuspend, "postsuspend")
+        self._saver.stand()
         return self.hear(messages.SUSPENDED, self.patience.answer)
 
     def _merge(self) -> str:
@@ -177,9 +219,12 @@ class Primary(Party):
         self.guest.dirty.disable()
         if self.ran:
             self.guest.resume()
-        self.device(self.devices.release, "release")
-        error = self.machine.error
-        self.event("kept", running=self.ran, error=f"{type(error).__name__}: {error}")
+        try:
+            self.devices.release()
+        except Exception as error:  # the guest is worth more than what it puts out
+            self.event("warning", error=f"{type(error).__name__}: {error}")
+        why = self.machine.error
+        self.event("kept", running=self.ran, error=f"{type(why).__name__}: {why}")
         return "torn down"
 
     # -- while it runs ----------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from ..side import All, Asked
 from . import messages
 from .party import Colo, Party
 from .restoring import Bare, Stream, Whole
+from .verdicts import of_primary
 
 
 class Secondary(Party):
@@ -55,6 +56,11 @@ class Secondary(Party):
     def status(self) -> str:
         """What libxl would call it now."""
         return STATUS.get(self.machine.state, "")
+
+    @property
+    def verdicts(self) -> dict[str, str]:
+        """What the primary's stream has kept or broken, clause by clause; of a bare one nothing is judged."""
+        return {} if self._judge is None else of_primary(self._judge.verifier.findings.kept, self.count)
 
     def stand_by(self) -> Guest:
         """Do so until the guest here is the only one: it runs, and `lost` says why.
@@ -113,7 +119,9 @@ class Secondary(Party):
         return "resumed"
 
     def _say_resumed(self) -> str:
+        assert self._stream is not None
         self.tell(messages.RESUMED)
+        self.event("checkpoint", number=self.count - 1, bytes=self._stream.waiting)
         return "said"
 
     def _await_new(self) -> str:
@@ -166,12 +174,13 @@ class Secondary(Party):
             # Only speed depends on these: the guest runs, and nobody else has it.
             self.guest.dirty.disable()
             self.devices.release()
-        except MigrationError as error:
+        except Exception as error:
             self.event("warning", error=f"{type(error).__name__}: {error}")
         self.lost = self.machine.error or PeerError("the primary has ended the stream")
         self.machine.error = None
         words = f"{type(self.lost).__name__}: {self.lost}"
-        self.event("failed over", took=self.waiter.clock() - began, checkpoints=self.count, error=words)
+        took = self.waiter.clock() - began
+        self.event("failed over", checkpoint=self.count - 1, error=words, place=self.place, took=took)
         return whose
 
     # -- what they need ---------------------------------------------------------------------------------------
@@ -203,4 +212,3 @@ class Secondary(Party):
         self.input.watcher = None
         if self._judge is not None:
             self._judge.close()
-            self._judge = None
