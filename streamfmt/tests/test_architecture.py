@@ -7,6 +7,7 @@ import gzip
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -48,10 +49,16 @@ GENERATED = ("tables.py", "field_tables.py", "payload_tables.py", "qemu_tables.p
 SOURCES = sorted(path for path in ROOT.rglob("*.py") if "_data" not in path.parts)
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """A file's syntax; five tests look at it."""
+    return ast.parse(path.read_text())
+
+
 def imports(path: Path, top_level_only: bool = False) -> set[str]:
     """Absolute names of all modules a file imports."""
     package = ("streamfmt", *path.relative_to(ROOT).parent.parts)
-    tree = ast.parse(path.read_text())
+    tree = parsed(path)
     found = set()
     nodes = tree.body if top_level_only else list(ast.walk(tree))
     for node in nodes:
@@ -64,53 +71,64 @@ def imports(path: Path, top_level_only: bool = False) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_dependencies_point_one_way(path: Path) -> None:
+def each_is_free_of(offence: Callable[[Path], object]) -> None:
+    """No file has what an offence finds in it: one test of all files, since a test takes longer than a file."""
+    assert {str(path.relative_to(ROOT)): found for path in SOURCES if (found := offence(path))} == {}
+
+
+def test_dependencies_point_one_way() -> None:
     """No package imports from one that is beside or below it."""
+    each_is_free_of(_wrong_rooms)
+
+
+def _wrong_rooms(path: Path) -> set[str]:
     own = path.relative_to(ROOT).parts[0].removesuffix(".py")
     if own in ("__init__", "__main__"):
-        return
+        return set()
     row = next(number for number, names in enumerate(ORDER) if own in names)
     above = {name for names in ORDER[:row] for name in names} | {own}
     if own == "errors":
         above |= {"checks", "reader"}  # for the types of what its exceptions carry; it loads neither
     rooms = {parts[1] for name in imports(path) if (parts := name.split("."))[0] == "streamfmt" and len(parts) > 1}
+    return rooms & {name for names in ORDER for name in names} - above
 
-    assert not rooms & {name for names in ORDER for name in names} - above
 
-
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_modules_and_functions_are_short(path: Path) -> None:
+def test_modules_and_functions_are_short() -> None:
     """A module has one subject, and a function fits a screen; generated tables and tests may be longer."""
+    each_is_free_of(_too_long)
+
+
+def _too_long(path: Path) -> list[tuple[str, int]]:
     if path.name in GENERATED or path.relative_to(ROOT).parts[0] == "tests":
-        return
-    place, text = str(path.relative_to(ROOT)), path.read_text()
-    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    lines = [(f"{place}:{row.name}", (row.end_lineno or row.lineno) - row.lineno + 1) for row in functions]
+        return []
+    functions = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    lines = [(row.name, (row.end_lineno or row.lineno) - row.lineno + 1) for row in functions]
+    module = len(path.read_text().splitlines())
+    found = [("the module", module)] if module > LINES_PER_MODULE else []
+    return found + [(name, count) for name, count in lines if count > LINES_PER_FUNCTION]
 
-    assert len(text.splitlines()) <= LINES_PER_MODULE
-    assert not [(name, count) for name, count in lines if count > LINES_PER_FUNCTION]
 
-
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_construct_stays_in_schema(path: Path) -> None:
+def test_construct_stays_in_schema() -> None:
     """Only streamfmt.schema imports the untyped library; tests may use it as an oracle, benchmarks to build."""
+    each_is_free_of(_construct)
+
+
+def _construct(path: Path) -> set[str]:
     if path.relative_to(ROOT).parts[0] in ("schema", "tests", "bench"):
-        return
+        return set()
+    return {name for name in imports(path) if name.split(".")[0] == "construct"}
 
-    assert not {name for name in imports(path) if name.split(".")[0] == "construct"}
 
-
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_hypothesis_stays_in_strategies(path: Path) -> None:
+def test_hypothesis_stays_in_strategies() -> None:
     """Only strategies and fuzzing need the extra: all else works without it."""
+    each_is_free_of(_hypothesis)
+
+
+def _hypothesis(path: Path) -> set[str]:
     place = path.relative_to(ROOT)
     if place.parts[0] in ("strategies", "fuzz", "tests") or place == Path("cli", "fuzz.py"):
-        return
-    found = imports(path)
-
-    assert "hypothesis" not in {name.split(".")[0] for name in found}
-    assert not [name for name in found if name.startswith("streamfmt.strategies")]
+        return set()
+    return {name for name in imports(path) if f"{name}.".startswith(("hypothesis.", "streamfmt.strategies."))}
 
 
 @pytest.mark.parametrize("package", ["reader", "checks"])
@@ -280,12 +298,14 @@ def named_layers(path: str, source: str) -> set[object]:
     return {value for value in found if isinstance(value, str) and value.removesuffix(".") in FORMS}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_layer_is_compared_by_name(path: Path) -> None:
+def test_no_layer_is_compared_by_name() -> None:
     """Nothing asks which layer it is: it looks up what the layer's row says."""
+    each_is_free_of(_compared)
+
+
+def _compared(path: Path) -> set[object]:
     name = path.relative_to(ROOT).as_posix()
-    if name.partition("/")[0] not in BY_NAME:
-        assert named_layers(name, path.read_text()) == set()
+    return set() if name.partition("/")[0] in BY_NAME else named_layers(name, path.read_text())
 
 
 @pytest.mark.parametrize(
