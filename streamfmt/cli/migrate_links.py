@@ -64,7 +64,7 @@ def tls(args: argparse.Namespace) -> Tls | None:
     from ..engine.transport.tls import Tls  # it takes time and memory that those who have no TLS should not give
 
     host = getattr(args, "tls_host", None) or ""
-    made = Tls(args.tls_certificate, args.tls_key, args.tls_authority, host, args.time_out)
+    made = Tls(args.tls_certificate, args.tls_key, args.tls_authority, host)
     made.check()
     return made
 

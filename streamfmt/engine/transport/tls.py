@@ -55,16 +55,12 @@ _ALERTS = ("TLSV13_ALERT_", "TLSV1_ALERT_", "SSLV3_ALERT_")
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """What one side shows and trusts: files in PEM form.  `host` is the receiver's name, if its address has another.
-
-    Where nobody says by when, a handshake has `patience` seconds: one who connects and says nothing holds up nobody.
-    """
+    """What one side shows and trusts: files in PEM form.  `host` is the receiver's name, if its address has another."""
 
     certificate: str
     key: str
     authority: str
     host: str = ""
-    patience: float = 30.0
 
     # What one gets who comes second.
     refusal = _DENIED
@@ -94,7 +90,6 @@ class Tls:
 
     def _agreed(self, end: End, host: str | None, who: str, waiter: Waiter, deadline: float | None) -> TlsEnd:
         """Shake hands: as the sender, who knows the host, or as the receiver."""
-        deadline = waiter.clock() + self.patience if deadline is None else deadline
         name = getattr(end, "name", "the link")
         late = f"{name}: {who} did not finish the handshake in time; does it speak TLS?"
         try:
