@@ -244,11 +244,13 @@ def test_a_saver_that_is_killed(stop: str, tmp_path: Path) -> None:
             stdout=subprocess.PIPE,
             env=environment(),
         ) as saver:
-            assert saver.stdout
-            assert saver.stdout.readline() == b"ready\n"
-            assert len(segments() - before) == 1
-            time.sleep(0.02)
-            saver.kill()
+            try:
+                assert saver.stdout
+                assert saver.stdout.readline() == b"ready\n"
+                assert len(segments() - before) == 1
+                time.sleep(0.02)
+            finally:
+                saver.kill()
         # The emulator, which has it from its key on, sees within a quarter of a second that it is alone.
         assert until(lambda: segments() == before)
         with Client(path) as store:

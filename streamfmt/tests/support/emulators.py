@@ -130,13 +130,23 @@ def answering(waiter: Waiter, store: Client, answerer: Answerer) -> Iterator[Non
 
 
 def segments() -> set[int]:
-    """Numbers of the System V segments that this process has made, or a process that has ended.
+    """Numbers of the System V segments that this process has made, one that it has started, or one that has ended.
 
-    Those of processes that live are of tests that run at the same time.
+    Those of other processes that live are of tests that run at the same time.
     """
     with open("/proc/sysvipc/shm") as file:
         rows = [row.split() for row in list(file)[1:]]
-    return {int(row[1]) for row in rows if int(row[4]) == os.getpid() or ended(row[4])}
+    return {int(row[1]) for row in rows if ended(row[4]) or _is_ours(int(row[4]))}
+
+
+def _is_ours(pid: int) -> bool:
+    """Whether a process is this one, or descends from it."""
+    while pid > 1 and pid != os.getpid():
+        try:
+            pid = int(Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            return False
+    return pid == os.getpid()
 
 
 def ended(pid: int | str) -> bool:
