@@ -119,11 +119,14 @@ class Control:
         try:
             asked = json.loads(line)
             command, value = asked["command"], asked.get("value", "")
-            if command == INFO:
-                return {"return": self._statistics()}
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return {"error": 'a command is a line such as {"command": "set-speed", "value": "32m"}'}
+        if command == INFO:
+            return {"return": self._statistics()}
+        try:
             change(self._orders, f"{command} {value}".strip())
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            return {"error": f"{type(error).__name__}: {error}"}
+        except ValueError as error:
+            return {"error": str(error)}
         return {"return": {}}
 
 
