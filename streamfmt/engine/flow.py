@@ -12,6 +12,7 @@ from typing import Protocol
 
 from ..codec.content import Buffer
 from ..errors import GuestError, LateError, LinkError, MigrationError, PeerError
+from .buffers import after, first
 from .interface import End
 from .pace import Pace
 from .waiting import READ, WRITE, Waiter
@@ -111,29 +112,18 @@ class Output:
             self.sent += count
             if self._pace is not None:
                 self._pace.took(count)
-            while at < len(held) and count >= len(held[at]):
-                count -= len(held[at])
-                at += 1
-            if count:
-                held[at] = memoryview(held[at])[count:]
+            at = after(held, at, count)
 
     def _allowed(self, held: list[Buffer], at: int) -> list[Buffer]:
         """What may go now; waits if that is nothing."""
         room = None if self._pace is None else self._pace.room
-        if room is None:
-            return held[at : at + _VECTORS]
-        assert self._pace is not None
+        if room is None or self._pace is None:
+            return first(held, at, _VECTORS)
         if room < min(_WORTH, self._pace.most, sum(map(len, held[at : at + _VECTORS]))):
             self._check()
             self._waiter.sleep(min(self._pace.moment(_WORTH), self._waiter.clock() + _LOOK))
             return []
-        some: list[Buffer] = []
-        for buffer in held[at : at + _VECTORS]:
-            some.append(buffer if len(buffer) <= room else memoryview(buffer)[:room])
-            room -= len(buffer)
-            if room <= 0:
-                break
-        return some
+        return first(held, at, _VECTORS, room)
 
 
 class Input:
